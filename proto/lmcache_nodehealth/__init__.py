@@ -1,0 +1,1 @@
+"""The protocol between node agents and the operator coordinator: generated code only."""
