@@ -1,0 +1,1 @@
+"""The operator coordinator: watches LMCacheEngine objects and makes them true."""
