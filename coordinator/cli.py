@@ -1,0 +1,108 @@
+"""The command line of the coordinator: options to Settings, errors to one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+from coordinator.errors import StartupError
+from coordinator.settings import Settings, parse_address
+
+_PREFIX = "LMCACHE_OPERATOR_"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; every option can also come from the environment."""
+    result = argparse.ArgumentParser(
+        prog="lmcache-coordinator",
+        description="Operator coordinator: turns LMCacheEngine objects into cache servers and says"
+        " whether they work.",
+        epilog=f"Each option can be set by environment too: --http-address as"
+        f" {_PREFIX}HTTP_ADDRESS. An option on the command line wins.",
+    )
+    result.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        help="kubeconfig of the cluster (default: KUBECONFIG, else the pod's ServiceAccount, else"
+        " ~/.kube/config)",
+    )
+    result.add_argument(
+        "--http-address",
+        metavar="HOST:PORT",
+        default="0.0.0.0:8080",
+        help="where /metrics, /healthz and /readyz are served (default: %(default)s)",
+    )
+    result.add_argument(
+        "--agents-address",
+        metavar="HOST:PORT",
+        default="127.0.0.1:9443",
+        help="where node agents call; loopback only (default: %(default)s)",
+    )
+    result.add_argument("--no-agents", action="store_true", help="do not listen for node agents")
+    result.add_argument(
+        "--report-interval",
+        metavar="SECONDS",
+        default="10",
+        help="pace of the node agents' reports in a small cluster (default: %(default)s)",
+    )
+    result.add_argument(
+        "--cluster-domain",
+        metavar="DOMAIN",
+        default="cluster.local",
+        help="DNS domain of the cluster's Services (default: %(default)s)",
+    )
+    result.add_argument(
+        "--workers",
+        metavar="N",
+        default="8",
+        help="engines that are worked on at a time (default: %(default)s)",
+    )
+    result.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="default: %(default)s"
+    )
+    result.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="default: %(default)s",
+    )
+    return result
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Return the settings. Raises StartupError; exits 2 for unknown options, as argparse does."""
+    options = parser()
+    for action in options._actions:
+        value = environment.get(_PREFIX + action.dest.upper())
+        if value is None or action.dest == "help":
+            continue
+        if action.choices is not None and value not in action.choices:
+            raise StartupError(
+                f"{_PREFIX}{action.dest.upper()}={value!r} is not one of"
+                f" {', '.join(map(str, action.choices))}."
+            )
+        action.default = value.lower() in ("1", "true", "yes") if action.nargs == 0 else value
+    given = options.parse_args(arguments)
+    return Settings(
+        kubeconfig=given.kubeconfig,
+        http=parse_address("--http-address", given.http_address),
+        agents=None if given.no_agents else parse_address("--agents-address", given.agents_address),
+        cluster_domain=given.cluster_domain,
+        workers=int(_number("--workers", given.workers)),
+        log_format=given.log_format,
+        log_level=given.log_level,
+        report_interval_seconds=_number("--report-interval", given.report_interval),
+    )
+
+
+def _number(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise StartupError(f"{option} {text!r} is not a number.") from error
+
+
+def complain(sentence: str) -> None:
+    """Print one sentence for a person to standard error."""
+    sys.stderr.write(f"lmcache-coordinator: {' '.join(sentence.split())}\n")

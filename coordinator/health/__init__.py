@@ -1,0 +1,1 @@
+"""What the node agents say: received, kept, and judged for each engine."""

@@ -1,0 +1,1 @@
+"""From an event to a true cluster: queue, gather, apply, prune, report."""

@@ -1,0 +1,61 @@
+"""The settings of the coordinator, validated once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from coordinator.errors import StartupError
+
+_DNS_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port to listen on; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set from outside. Sizes and paces that users need not touch are constants."""
+
+    kubeconfig: str | None = None
+    http: Address = Address("0.0.0.0", 8080)
+    agents: Address | None = Address("127.0.0.1", 9443)
+    cluster_domain: str = "cluster.local"
+    workers: int = 8
+    log_format: str = "text"
+    log_level: str = "info"
+    report_interval_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, with one sentence."""
+        if not _DNS_DOMAIN.fullmatch(self.cluster_domain):
+            raise StartupError(
+                f"--cluster-domain {self.cluster_domain!r} is not a DNS domain: give the domain of"
+                " the cluster's Services, for example cluster.local."
+            )
+        if not 1 <= self.workers <= 64:
+            raise StartupError(f"--workers {self.workers} is out of range: give 1 to 64.")
+        if not 1.0 <= self.report_interval_seconds <= 300.0:
+            raise StartupError(
+                f"--report-interval {self.report_interval_seconds:g} is out of range: give 1 to 300"
+                " seconds."
+            )
+
+
+def parse_address(option: str, text: str) -> Address:
+    """Read "host:port", ":port" or "[v6]:port". Raises StartupError naming the option."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise StartupError(
+            f"{option} {text!r} is not an address: give host:port, for example 0.0.0.0:8080."
+        )
+    return Address(host.strip("[]") or "0.0.0.0", int(port))
