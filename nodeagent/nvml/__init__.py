@@ -1,0 +1,1 @@
+"""NVML, kept at arm's length: only a child process loads the driver's library (client.py)."""
