@@ -55,6 +55,10 @@ generate: setup ## Generate the protobuf code
 manifests: setup ## Generate the CRD
 	@$(BIN)/python -m coordinator.api.crd --write
 
+.PHONY: docs
+docs: setup ## Generate the reference pages
+	@$(BIN)/python -m hack.reference --write
+
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew into requirements/
 	@$(BIN)/python -m hack.generate lock
@@ -123,4 +127,5 @@ deploy: setup ## Install the operator (IMG=…, AGENT_IMG=…)
 
 .PHONY: undeploy
 undeploy: ## Remove the operator; engines and their caches stay
-	$(KUBECTL) delete --ignore-not-found -k deploy/base -l app.kubernetes.io/part-of=lmcache-operator
+	$(KUBECTL) delete --ignore-not-found namespace lmcache-operator-system
+	$(KUBECTL) delete clusterrole,clusterrolebinding -l app.kubernetes.io/part-of=lmcache-operator

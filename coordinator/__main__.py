@@ -25,6 +25,8 @@ def main() -> int:
 
 
 async def _run(settings: Settings) -> int:
+    # gRPC writes a line of its own for each failed handshake, which any stranger can cause.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from coordinator import app, logs
 
     logs.configure(log_format=settings.log_format, level=settings.log_level)

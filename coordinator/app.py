@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from coordinator.api.v1alpha1 import API_VERSION, PLURAL
 from coordinator.errors import ApiError, ApiUnavailable, Forbidden, NotFound, StartupError
-from coordinator.health import server as health_server
 from coordinator.health.assignment import Assignment, AssignmentBook
 from coordinator.health.fleet import FleetBook
-from coordinator.health.server import LoopbackAuthenticator, NodeHealthService
+from coordinator.health.port import AgentsPort
 from coordinator.health.store import ReportStore
 from coordinator.http import serve as serve_http
 from coordinator.kube.client import KubeClient
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 ENGINES_RELIST_SECONDS = 600.0
 SYNC_SECONDS = 60.0
 STOP_SECONDS = 20.0
-# A loop that is late by this much answers no probe in time either.
-MAX_QUEUE_AGE_SECONDS = 300.0
 MAX_WATCH_SILENCE_SECONDS = 400.0
 
 
@@ -80,6 +78,8 @@ class _Coordinator:
         self._fleet = FleetBook(
             self._store,
             agents_deployed=lambda: len(self._view.agents) > 0,
+            expected_gpus=self._expected_gpus,
+            node_age=self._node_age,
             clock=loop.time,
             wake_node=self._wake_engines_on,
         )
@@ -98,8 +98,16 @@ class _Coordinator:
             fleet_of=lambda key, uid: self._fleet.fleet(
                 uid, (pod.node for pod in self._view.pods_of(key) if pod.node)
             ),
+            on_render=self._outdate_nodes_of,
             clock=loop.time,
             now=_now,
+        )
+        self._agents = AgentsPort(
+            settings,
+            client=client,
+            store=self._store,
+            assignments=self._assignments,
+            metrics=metrics,
         )
         metrics.gauge("queue_depth", "Engines that wait for a pass.", lambda: len(self._queue))
         metrics.gauge(
@@ -115,25 +123,31 @@ class _Coordinator:
         http, address = await serve_http(
             self._settings.http, self._metrics, alive=self._not_alive, ready=self._not_ready
         )
-        grpc_server = None
         try:
             logger.info("serving metrics and health", extra={"address": str(address)})
-            if self._settings.agents is not None:
-                grpc_server, agents = await health_server.serve(
-                    NodeHealthService(
-                        store=self._store,
-                        assignments=self._assignments,
-                        authenticator=LoopbackAuthenticator(),
-                        metrics=self._metrics,
-                    ),
-                    self._settings.agents,
-                )
-                logger.info("serving node agents", extra={"address": str(agents)})
+            await self._agents.open()
             await self._work()
         finally:
-            if grpc_server is not None:
-                await grpc_server.stop(grace=1.0)
+            await self._agents.close()
             await http.cleanup()
+
+    async def _asked_to_stop(self) -> None:
+        """Wait for the end, with the signals in our hands again once kopf has taken them over.
+
+        kopf cancels at its end what it did not start, gRPC's pending accept among it, after waiting
+        five seconds for it: so agents are to be sent away first.
+        """
+        watching = asyncio.create_task(self._watching.wait(), name="watching")
+        stop = asyncio.create_task(self._stop.wait(), name="stop signal")
+        try:
+            await asyncio.wait([watching, stop], return_when=asyncio.FIRST_COMPLETED)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._stop.set)
+            await stop
+        finally:
+            watching.cancel()
+            stop.cancel()
 
     async def _work(self) -> None:
         background = [
@@ -142,6 +156,7 @@ class _Coordinator:
         ]
         background.append(asyncio.create_task(self._view.monitors.run(), name="service-monitors"))
         background.append(asyncio.create_task(self._sweep(), name="sweep"))
+        background += self._agents.start()
         try:
             await self._first_lists(background)
             background.append(asyncio.create_task(self._relist_engines(), name="relist-engines"))
@@ -154,14 +169,14 @@ class _Coordinator:
             kopf = asyncio.create_task(
                 watch_engines(self._client, self._engines, ready=self._watching), name="kopf"
             )
-            stop = asyncio.create_task(self._stop.wait(), name="stop")
+            stop = asyncio.create_task(self._asked_to_stop(), name="stop")
             logger.info("ready", extra={"engines": len(self._engines)})
-            # kopf takes the signals over and ends by itself; `stop` is for all other occasions.
             done, _ = await asyncio.wait(
                 [kopf, stop, *background], return_when=asyncio.FIRST_COMPLETED
             )
             logger.info("stopping")
             stop.cancel()
+            await self._agents.close()
             kopf.cancel()
             await asyncio.wait([kopf], timeout=STOP_SECONDS)
             for task in done - {stop}:
@@ -173,9 +188,14 @@ class _Coordinator:
             await asyncio.gather(*background, return_exceptions=True)
 
     async def _first_lists(self, background: list[asyncio.Task[None]]) -> None:
-        self._engines.replace_all(
-            [engine async for page in self._client.list_chunks(ENGINES) for engine in _items(page)]
-        )
+        try:
+            await self._list_engines()
+        except ApiError as error:
+            # Discovery is open to every account: a missing role shows here first.
+            raise StartupError(
+                f"The engines cannot be listed: {error.message}. Check the network, and that"
+                " deploy/base with the operator's roles is applied."
+            ) from error
         synced = asyncio.create_task(self._view.wait_synced(), name="first lists")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         done, _ = await asyncio.wait(
@@ -200,11 +220,16 @@ class _Coordinator:
         while True:
             await asyncio.sleep(ENGINES_RELIST_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
             try:
-                pages = [page async for page in self._client.list_chunks(ENGINES)]
+                await self._list_engines()
             except ApiError as error:
                 logger.warning("relist failed", extra={"error": error.message})
-                continue
-            self._engines.replace_all(engine for page in pages for engine in _items(page))
+
+    async def _list_engines(self) -> None:
+        pages = [page async for page in self._client.list_chunks(ENGINES)]
+        self._engines.replace_all(
+            (engine for page in pages for engine in _items(page)),
+            version=pages[-1]["metadata"]["resourceVersion"],
+        )
 
     async def _sweep(self) -> None:
         while True:
@@ -220,7 +245,7 @@ class _Coordinator:
         self._queue.add(key)
 
     def _outdate_nodes_of(self, key: ObjectKey) -> None:
-        for pod in self._view.pods_of(key):
+        for pod in self._view.pods.group(key).values():
             self._assignments.outdate(pod.node)
 
     def _node_changed(self, node: str) -> None:
@@ -239,7 +264,6 @@ class _Coordinator:
             self._queue.add(key)
 
     def _assignment(self, node: str) -> Assignment:
-        known = self._view.nodes.get(ObjectKey("", node))
         return Assignment(
             engines=tuple(
                 entry
@@ -250,14 +274,21 @@ class _Coordinator:
                     )
                 )
             ),
-            expected_gpus=(known.allocatable_gpus or None) if known else None,
+            expected_gpus=self._expected_gpus(node),
         )
 
+    def _expected_gpus(self, node: str) -> int | None:
+        known = self._view.nodes.get(ObjectKey("", node))
+        return (known.gpus or None) if known else None
+
+    def _node_age(self, node: str) -> float:
+        known = self._view.nodes.get(ObjectKey("", node))
+        return (_now() - known.created_at).total_seconds() if known else 0.0
+
     def _not_alive(self) -> list[str]:
-        wrong = []
-        if self._queue.oldest_seconds > MAX_QUEUE_AGE_SECONDS:
-            wrong.append(f"an engine has waited for {self._queue.oldest_seconds:.0f} s")
-        return wrong
+        # That the loop answers is the whole proof: a part that dies ends the process, and an API
+        # server that is away must not cost us what the agents have reported.
+        return []
 
     def _not_ready(self) -> list[str]:
         now = asyncio.get_running_loop().time()
@@ -273,7 +304,7 @@ class _Coordinator:
         ]
         if not self._watching.is_set():
             wrong.append("the watch of the engines has not started")
-        return wrong
+        return wrong + self._agents.trouble()
 
 
 async def _check_api(client: KubeClient) -> None:

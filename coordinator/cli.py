@@ -10,6 +10,7 @@ from coordinator.errors import StartupError
 from coordinator.settings import Settings, parse_address
 
 _PREFIX = "LMCACHE_OPERATOR_"
+_NAMESPACE = "lmcache-operator-system"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,8 +37,17 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--agents-address",
         metavar="HOST:PORT",
-        default="127.0.0.1:9443",
-        help="where node agents call; loopback only (default: %(default)s)",
+        default=None,
+        help="where node agents call (default: 0.0.0.0:9443; 127.0.0.1:9443 without TLS, which is"
+        " accepted on loopback only)",
+    )
+    result.add_argument(
+        "--agents-tls",
+        choices=("auto", "off"),
+        default="auto",
+        help="auto: TLS with a certificate that the operator makes and renews itself, and agents"
+        " that prove who they are by their ServiceAccount token; off: neither, on loopback only"
+        " (default: %(default)s)",
     )
     result.add_argument("--no-agents", action="store_true", help="do not listen for node agents")
     result.add_argument(
@@ -45,6 +55,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         default="10",
         help="pace of the node agents' reports in a small cluster (default: %(default)s)",
+    )
+    result.add_argument(
+        "--namespace",
+        metavar="NAME",
+        default=None,
+        help="namespace of the operator itself, for its certificates and its agents (default:"
+        " POD_NAMESPACE, else lmcache-operator-system)",
     )
     result.add_argument(
         "--cluster-domain",
@@ -82,18 +99,38 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
                 f"{_PREFIX}{action.dest.upper()}={value!r} is not one of"
                 f" {', '.join(map(str, action.choices))}."
             )
-        action.default = value.lower() in ("1", "true", "yes") if action.nargs == 0 else value
+        action.default = _switch(action.dest, value) if action.nargs == 0 else value
     given = options.parse_args(arguments)
+    has_tls = given.agents_tls == "auto"
+    agents = given.agents_address
+    if agents is None:
+        agents = "0.0.0.0:9443" if has_tls else "127.0.0.1:9443"
     return Settings(
         kubeconfig=given.kubeconfig,
         http=parse_address("--http-address", given.http_address),
-        agents=None if given.no_agents else parse_address("--agents-address", given.agents_address),
+        agents=None if given.no_agents else parse_address("--agents-address", agents),
+        agents_tls=has_tls,
+        namespace=given.namespace or environment.get("POD_NAMESPACE") or _NAMESPACE,
         cluster_domain=given.cluster_domain,
-        workers=int(_number("--workers", given.workers)),
+        workers=_whole("--workers", given.workers),
         log_format=given.log_format,
         log_level=given.log_level,
         report_interval_seconds=_number("--report-interval", given.report_interval),
     )
+
+
+def _switch(name: str, value: str) -> bool:
+    if value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if value.lower() in ("", "0", "false", "no", "off"):
+        return False
+    raise StartupError(f"{_PREFIX}{name.upper()}={value!r} is neither true nor false.")
+
+
+def _whole(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise StartupError(f"{option} {text!r} is not a whole number.")
+    return int(text)
 
 
 def _number(option: str, text: str) -> float:

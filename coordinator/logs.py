@@ -69,11 +69,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def _one_line(text: str) -> str:
-    return text.replace("\n", "\\n").replace("\r", "\\r")
+    """Escape what would end the line or steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _value(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    if isinstance(value, str) and (not text or any(c in text for c in ' "=\n\r\t')):
+    if isinstance(value, str) and (
+        not text or any(c in ' "=' or not c.isprintable() for c in text)
+    ):
         return json.dumps(text)
-    return text
+    return _one_line(text)

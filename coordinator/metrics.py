@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from coordinator.kube.resources import ObjectKey
@@ -58,6 +58,10 @@ class Metrics:
         """Add a gauge that is read when it is scraped."""
         Gauge(f"lmcache_operator_{name}", text, registry=self.registry).set_function(value)
 
+    def counter(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Add a counter that is kept elsewhere and read when it is scraped."""
+        self.registry.register(_Reader(f"lmcache_operator_{name}", text, value))
+
     def reconciled(self, result: str, seconds: float) -> None:
         """Count one pass over an engine."""
         self._reconciles.labels(result).inc()
@@ -74,6 +78,19 @@ class Metrics:
     def hide(self, key: ObjectKey) -> None:
         """Stop exporting an engine that is gone."""
         self._statuses.pop(key, None)
+
+
+class _Reader(Collector):
+    """One counter that somebody else keeps."""
+
+    def __init__(self, name: str, text: str, value: Callable[[], float]) -> None:
+        self._name = name
+        self._text = text
+        self._value = value
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the family."""
+        yield CounterMetricFamily(self._name, self._text, value=self._value())
 
 
 class _Engines(Collector):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from coordinator.errors import StartupError
 
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -28,7 +29,9 @@ class Settings:
 
     kubeconfig: str | None = None
     http: Address = Address("0.0.0.0", 8080)
-    agents: Address | None = Address("127.0.0.1", 9443)
+    agents: Address | None = Address("0.0.0.0", 9443)
+    agents_tls: bool = True
+    namespace: str = "lmcache-operator-system"
     cluster_domain: str = "cluster.local"
     workers: int = 8
     log_format: str = "text"
@@ -42,6 +45,11 @@ class Settings:
                 f"--cluster-domain {self.cluster_domain!r} is not a DNS domain: give the domain of"
                 " the cluster's Services, for example cluster.local."
             )
+        if not _DNS_LABEL.fullmatch(self.namespace):
+            raise StartupError(
+                f"--namespace {self.namespace!r} is not the name of a namespace: give the one that"
+                " the operator is installed in, for example lmcache-operator-system."
+            )
         if not 1 <= self.workers <= 64:
             raise StartupError(f"--workers {self.workers} is out of range: give 1 to 64.")
         if not 1.0 <= self.report_interval_seconds <= 300.0:
@@ -54,7 +62,7 @@ class Settings:
 def parse_address(option: str, text: str) -> Address:
     """Read "host:port", ":port" or "[v6]:port". Raises StartupError naming the option."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise StartupError(
             f"{option} {text!r} is not an address: give host:port, for example 0.0.0.0:8080."
         )

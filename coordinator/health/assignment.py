@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from coordinator.api.effective import IpcMode, ipc_mode, privileged, runtime_class
@@ -15,13 +17,23 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
+class PodOnNode:
+    """What an agent must know of an engine's pod: nothing that its readiness changes."""
+
+    uid: str
+    name: str
+    pod_ip: str
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOnNode:
     """One engine as it should run on one node. Sizes in bytes."""
 
     namespace: str
     name: str
     uid: str
-    pods: tuple[Pod, ...]
+    pods: tuple[PodOnNode, ...]
     service_host: str
     port: int
     metrics_port: int
@@ -38,6 +50,7 @@ class EngineOnNode:
     privileged: bool
     gpu_vendor: str
     gateway_port: int = 0
+    l1_in_shared_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,10 @@ def engine_on_node(
         namespace=engine.namespace,
         name=engine.name,
         uid=engine.uid,
-        pods=tuple(sorted(pods, key=lambda pod: pod.name)),
+        pods=tuple(
+            PodOnNode(pod.uid, pod.name, pod.pod_ip, pod.started_at)
+            for pod in sorted(pods, key=lambda pod: pod.name)
+        ),
         service_host=f"{engine.name}.{engine.namespace}.svc.{cluster_domain}",
         port=spec.server.port,
         metrics_port=spec.prometheus.port if spec.prometheus.enabled else 0,
@@ -81,7 +97,17 @@ def engine_on_node(
         runtime_class_name=runtime_class(spec) or "",
         privileged=privileged(spec),
         gpu_vendor=spec.gpu_vendor,
+        l1_in_shared_memory=_l1_in_shared_memory(spec.extra_args),
     )
+
+
+def _l1_in_shared_memory(extra_args: Sequence[str]) -> bool:
+    """Tell whether the server keeps L1 in /dev/shm: the last --supported-transfer-mode decides."""
+    words = " ".join(extra_args).replace("=", " ").split()
+    modes = [
+        value for flag, value in itertools.pairwise(words) if flag == "--supported-transfer-mode"
+    ]
+    return bool(modes) and modes[-1] in ("auto", "engine_driven")
 
 
 def with_revision(assignment: Assignment) -> Assignment:

@@ -23,6 +23,8 @@ class FleetBook:
         store: ReportStore,
         *,
         agents_deployed: Callable[[], bool],
+        expected_gpus: Callable[[str], int | None] = lambda _node: None,
+        node_age: Callable[[str], float] = lambda _node: 0.0,
         clock: Callable[[], float],
         wake_node: Callable[[str], None],
         node_grace_seconds: float = NODE_GRACE_SECONDS,
@@ -30,6 +32,8 @@ class FleetBook:
     ) -> None:
         self._store = store
         self._agents_deployed = agents_deployed
+        self._expected_gpus = expected_gpus
+        self._node_age = node_age
         self._clock = clock
         self._wake_node = wake_node
         self._node_grace = node_grace_seconds
@@ -71,7 +75,7 @@ class FleetBook:
         self._awaited.pop(node, None)
         heard = self._store.silent_since(node)
         if heard is None:
-            return judge_report(report, engine_uid)
+            return judge_report(report, engine_uid, expected_gpus=self._expected_gpus(node))
         return NodeHealth(
             node,
             NodeState.UNKNOWN,
@@ -84,8 +88,11 @@ class FleetBook:
 
     def _never_heard(self, node: str) -> NodeHealth:
         now = self._clock()
-        grace = max(self._node_grace, self._start_grace - self._store.uptime)
-        deadline = self._awaited.setdefault(node, now + grace)
+        deadline = self._awaited.get(node)
+        if deadline is None:
+            left = self._node_grace - self._node_age(node)
+            deadline = now + max(left, self._start_grace - self._store.uptime, 0.0)
+            self._awaited[node] = deadline
         if deadline <= now or deadline == float("inf"):
             return NodeHealth(
                 node,

@@ -25,6 +25,8 @@ class SubjectKind(enum.Enum):
     GPU = "gpu"
     ENGINE = "engine"
     CLIENT = "client"
+    # Of a kind that only a newer agent knows: shown nowhere, blamed on nobody.
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class Finding:
         """Return what was seen and what mends it, as a person reads it."""
         return " ".join(part for part in (_ended(self.message), _ended(self.remedy)) if part)
 
-    def meaning(self) -> tuple[str, str, str, Outcome, str]:
+    def meaning(self) -> tuple[str, str, str, str, str]:
         """Return what must not change without being told; numbers in the message may move."""
-        return (self.check, self.kind.value, self.subject, self.outcome, self.reason)
+        return (self.check, self.kind.value, self.subject, self.outcome.value, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,14 @@ _BY_SEVERITY = (
 )
 
 
-def judge_report(report: NodeReport, engine_uid: str) -> NodeHealth:
-    """Return a reporting node's health: its worst finding, and how many more there are."""
+def judge_report(
+    report: NodeReport, engine_uid: str, *, expected_gpus: int | None = None
+) -> NodeHealth:
+    """Return a reporting node's health: its worst finding, and how many more there are.
+
+    `expected_gpus` is what the Node object promises, None where it promises none.
+    """
+    gpus = _gpus(report, expected_gpus or 0)
     findings = report.concerning(engine_uid)
     for outcome, state in _BY_SEVERITY:
         hits = [finding for finding in findings if finding.outcome is outcome]
@@ -139,7 +147,7 @@ def judge_report(report: NodeReport, engine_uid: str) -> NodeHealth:
                 state,
                 first.reason,
                 first.sentence() + more,
-                _gpus(report),
+                gpus,
                 first.since,
                 findings=findings,
             )
@@ -149,19 +157,19 @@ def judge_report(report: NodeReport, engine_uid: str) -> NodeHealth:
         NodeState.HEALTHY,
         "ChecksPassed",
         f"{len(passed)} checks passed; {_driver(report)}.",
-        _gpus(report),
+        gpus,
         max((f.since for f in passed if f.since is not None), default=None),
         findings=findings,
     )
 
 
-def _gpus(report: NodeReport) -> str:
+def _gpus(report: NodeReport, expected: int) -> str:
     bad = {
         finding.subject
         for finding in report.findings
         if finding.kind is SubjectKind.GPU and finding.outcome is Outcome.FAIL
     }
-    return f"{max(report.gpu_count - len(bad), 0)}/{report.gpu_count}"
+    return f"{max(report.gpu_count - len(bad), 0)}/{max(report.gpu_count, expected)}"
 
 
 def _driver(report: NodeReport) -> str:

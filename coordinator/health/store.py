@@ -18,9 +18,9 @@ SILENT_INTERVALS = 3
 SILENCE_SLACK_SECONDS = 5.0
 
 
-def pace(nodes: int) -> float:
+def pace(nodes: int, *, fastest: float = FASTEST_SECONDS) -> float:
     """Return the seconds between two reports of one agent when `nodes` agents call."""
-    return min(max(math.ceil(nodes / CALLS_PER_SECOND), FASTEST_SECONDS), SLOWEST_SECONDS)
+    return max(fastest, min(math.ceil(nodes / CALLS_PER_SECOND), SLOWEST_SECONDS))
 
 
 @dataclass(slots=True)
@@ -65,8 +65,7 @@ class ReportStore:
     @property
     def interval(self) -> float:
         """Return the seconds after which an agent should call again."""
-        seconds = pace(len(self._entries))
-        return self._fastest if seconds == FASTEST_SECONDS else seconds
+        return pace(len(self._entries), fastest=self._fastest)
 
     def put(self, report: NodeReport) -> bool:
         """Take in a report; returns False for one that is older than what is known."""

@@ -21,6 +21,9 @@ MAX_GPUS = 64
 MAX_TRANSITIONS = 64
 MAX_EVIDENCE = 32
 MAX_SENTENCE = 512
+# The years 2000 to 2199.
+_EARLIEST = 946_684_800
+_LATEST = 7_258_118_400
 
 _OUTCOMES = {
     pb.OUTCOME_PASS: Outcome.PASS,
@@ -29,6 +32,7 @@ _OUTCOMES = {
     pb.OUTCOME_NOT_APPLICABLE: Outcome.NOT_APPLICABLE,
 }
 _KINDS = {
+    pb.SUBJECT_KIND_NODE: SubjectKind.NODE,
     pb.SUBJECT_KIND_GPU: SubjectKind.GPU,
     pb.SUBJECT_KIND_ENGINE: SubjectKind.ENGINE,
     pb.SUBJECT_KIND_CLIENT: SubjectKind.CLIENT,
@@ -64,7 +68,8 @@ def report_from(message: pb.ReportRequest) -> NodeReport:
         nvml_library=_bounded("nvml.library_path", message.nvml.library_path, 256),
         driver_version=_bounded("nvml.driver_version", message.nvml.driver_version, 80),
         gpu_count=len(message.gpus),
-        findings=tuple(_finding(finding) for finding in message.findings),
+        # Sorted here too: an order that depends on the sender would look like news.
+        findings=tuple(sorted(map(_finding, message.findings), key=Finding.meaning)),
         clients=tuple(_client(client) for client in message.clients),
         assignment_revision=message.assignment_revision,
     )
@@ -116,6 +121,7 @@ def _engine(engine: EngineOnNode) -> pb.Engine:
         runtime_class_name=engine.runtime_class_name,
         privileged=engine.privileged,
         gpu_vendor=engine.gpu_vendor,
+        l1_in_shared_memory=engine.l1_in_shared_memory,
     )
     for pod in engine.pods:
         message.pods.add(
@@ -130,16 +136,16 @@ def _finding(message: pb.Finding) -> Finding:
     _few("evidence", message.evidence, MAX_EVIDENCE)
     return Finding(
         check=_bounded("finding.check", message.check, 63, required=True),
-        kind=_KINDS.get(message.subject.kind, SubjectKind.NODE),
+        kind=_KINDS.get(message.subject.kind, SubjectKind.OTHER),
         subject=_bounded("finding.subject", message.subject.id, 128),
         # A value that a newer agent knows and we do not is not a failure.
         outcome=_OUTCOMES.get(message.outcome, Outcome.UNKNOWN),
         reason=_word("finding.reason", message.reason),
-        message=_bounded("finding.message", message.message, MAX_SENTENCE),
-        remedy=_bounded("finding.remedy", message.remedy, MAX_SENTENCE),
+        message=_sentence("finding.message", message.message),
+        remedy=_sentence("finding.remedy", message.remedy),
         evidence=tuple(
             sorted(
-                (_bounded("evidence", name, 63), _bounded("evidence", value, 256))
+                (_bounded("evidence", name, 63), _sentence("evidence", value, 256))
                 for name, value in message.evidence.items()
             )
         ),
@@ -167,6 +173,16 @@ def _bounded(name: str, text: str, limit: int, *, required: bool = False) -> str
     return text
 
 
+def _sentence(name: str, text: str, limit: int = MAX_SENTENCE) -> str:
+    """Return a sentence without control characters.
+
+    It may quote a log line of another program: no reason to refuse all that the node has to say.
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return _bounded(name, text, limit)
+
+
 def _word(name: str, text: str) -> str:
     _bounded(name, text, 63, required=True)
     if not (text.isascii() and text.isalnum() and text[0].isalpha()):
@@ -180,10 +196,10 @@ def _few(name: str, items: Any, limit: int) -> None:
 
 
 def _moment(stamp: Timestamp) -> datetime:
-    try:
-        return stamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise ReportRefused("a timestamp is out of range") from error
+    # A clock that is off by years would end in a status that the API server refuses.
+    if not _EARLIEST <= stamp.seconds < _LATEST:
+        raise ReportRefused("a timestamp is out of range")
+    return stamp.ToDatetime(tzinfo=UTC)
 
 
 def _stamp(moment: datetime | None) -> Timestamp | None:

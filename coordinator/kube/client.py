@@ -187,6 +187,8 @@ class KubeClient:
                     *lines, tail = (tail + chunk).split(b"\n")
                     for line in lines:
                         yield json.loads(line)
+        except ValueError as error:
+            raise ApiUnavailable(f"watch of {resource.plural} sent what is no JSON") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiUnavailable(f"watch of {resource.plural} broke: {_words(error)}") from error
 
@@ -217,6 +219,10 @@ class KubeClient:
                         raise _error(response, payload)
                     answer: Manifest = json.loads(payload)
                     return answer
+        except ValueError as error:
+            raise ApiUnavailable(
+                f"{verb} of {resource.plural}: what answers at {self.server} is no API server"
+            ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiUnavailable(f"{verb} of {resource.plural} failed: {_words(error)}") from error
         finally:

@@ -29,6 +29,7 @@ WATCH_SECONDS = 300
 RESYNC_SECONDS = 600.0
 FIRST_BACKOFF_SECONDS = 0.2
 LAST_BACKOFF_SECONDS = 10.0
+STEADY_SECONDS = 5.0
 
 
 class Informer(Generic[T]):
@@ -36,7 +37,8 @@ class Informer(Generic[T]):
 
     `project` turns an object into what is kept of it. `on_change(key, old, new)` runs in the event
     loop after each difference; `new` is None for a deletion. `index` groups what is kept, for
-    example by engine; None leaves an object out of the index.
+    example by engine; None leaves an object out of the index. `keep` drops on arrival what no
+    selector of the server can leave out; its answer for an object must never change.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Informer(Generic[T]):
         project: Callable[[Manifest], T],
         on_change: Callable[[ObjectKey, T | None, T | None], None],
         index: Callable[[T], ObjectKey | None] = lambda _item: None,
+        keep: Callable[[Manifest], bool] = lambda _manifest: True,
         label_selector: str = "",
         field_selector: str = "",
         clock: Callable[[], float] = time.monotonic,
@@ -56,6 +59,7 @@ class Informer(Generic[T]):
         self._project = project
         self._on_change = on_change
         self._index = index
+        self._keep = keep
         self._selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._clock = clock
         self._items: dict[ObjectKey, T] = {}
@@ -63,6 +67,9 @@ class Informer(Generic[T]):
         self._groups: dict[ObjectKey, dict[ObjectKey, T]] = {}
         self._synced = asyncio.Event()
         self._resync_at = 0.0
+        # The place in the stream: moves with each event and bookmark, so that a stream that breaks
+        # goes on where it was.
+        self._version = ""
         self.last_heard = clock()
 
     @property
@@ -92,32 +99,36 @@ class Informer(Generic[T]):
     def note(self, manifest: Manifest) -> None:
         """Take in an object that the server has just answered with, ahead of its watch event.
 
-        Without it the next pass would compare with what was true before our own write.
+        Without it the next pass would compare with what was true before our own write. An answer
+        that the watch has overtaken says nothing: the object may be gone by now.
         """
-        self._put(manifest)
+        key, version = key_of(manifest), manifest["metadata"]["resourceVersion"]
+        if key in self._items or not is_older(version, self._version or None):
+            self._put(manifest)
 
     async def run(self) -> None:
         """Keep up with the server until cancelled; errors are waited out with back-off."""
         backoff = FIRST_BACKOFF_SECONDS
-        version = ""
         while True:
-            started = self._clock()
+            started, place = self._clock(), self._version
             try:
-                if not version or self._clock() >= self._resync_at:
-                    version = await self._relist()
-                version = await self._follow(version)
-                backoff = FIRST_BACKOFF_SECONDS
+                if not self._version or self._clock() >= self._resync_at:
+                    self._version = await self._relist()
+                    started, place = self._clock(), self._version
+                await self._follow(self._version)
             except Gone:
-                version = ""
+                self._version = ""
             except ApiError as error:
-                # A stream that lived for a while is not part of a row of failures.
-                if self._clock() - started > LAST_BACKOFF_SECONDS:
-                    backoff = FIRST_BACKOFF_SECONDS
                 logger.warning(
                     "watch failed", extra={"resource": self.resource.plural, "error": error.message}
                 )
-                await asyncio.sleep(backoff * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
+            if self._clock() - started >= STEADY_SECONDS:
+                backoff = FIRST_BACKOFF_SECONDS
+                continue
+            await asyncio.sleep(backoff * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            # A stream that brought something is not part of a row of failures.
+            is_news = self._version and self._version != place
+            backoff = FIRST_BACKOFF_SECONDS if is_news else min(backoff * 2, LAST_BACKOFF_SECONDS)
 
     async def _relist(self) -> str:
         version = ""
@@ -138,7 +149,7 @@ class Informer(Generic[T]):
         self._synced.set()
         return version
 
-    async def _follow(self, version: str) -> str:
+    async def _follow(self, version: str) -> None:
         params = {name: value for name, value in self._selectors.items() if value}
         params["resourceVersion"] = version
         params["timeoutSeconds"] = str(WATCH_SECONDS)
@@ -150,13 +161,14 @@ class Informer(Generic[T]):
                 case "ERROR":
                     raise _watch_error(manifest)
                 case "DELETED":
-                    self._drop(key_of(manifest))
+                    self._drop(key_of(manifest), version=manifest["metadata"]["resourceVersion"])
                 case "ADDED" | "MODIFIED":
                     self._put(manifest)
-            version = manifest["metadata"]["resourceVersion"]
-        return version
+            self._version = manifest["metadata"]["resourceVersion"]
 
     def _put(self, manifest: Manifest) -> None:
+        if not self._keep(manifest):
+            return
         key = key_of(manifest)
         version = manifest["metadata"]["resourceVersion"]
         if is_older(version, self._versions.get(key)):
@@ -169,7 +181,11 @@ class Informer(Generic[T]):
         if old != new:
             self._on_change(key, old, new)
 
-    def _drop(self, key: ObjectKey) -> None:
+    def _drop(self, key: ObjectKey, *, version: str | None = None) -> None:
+        known = self._versions.get(key)
+        if version is not None and known is not None and not is_older(known, version):
+            # The deletion of a predecessor: what is known was made after it.
+            return
         old = self._items.pop(key, None)
         self._versions.pop(key, None)
         if old is not None:

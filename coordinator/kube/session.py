@@ -58,7 +58,7 @@ def load_cluster(kubeconfig: str | None) -> Cluster:
 
     configuration = client.Configuration()
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
-    explicit = kubeconfig or os.environ.get("KUBECONFIG")
+    explicit = kubeconfig or os.environ.get("KUBECONFIG") or None
     if explicit is None and in_cluster:
         try:
             config.load_incluster_config(client_configuration=configuration)

@@ -104,9 +104,13 @@ def foreign_fields(live: Mapping[str, Any], desired: Mapping[str, Any]) -> tuple
     Returns paths such as "spec.template.spec.volumes[shm]", sorted.
     """
     found: list[str] = []
+    pod_spec = _at(desired, ("spec", "template", "spec"))
     for area in _OWN_AREAS.get(desired["kind"], ()):
         found += _surplus(_at(live, area), _at(desired, area), ".".join(area))
-    return tuple(sorted(found))
+    if not pod_spec.get("hostNetwork"):
+        return tuple(sorted(found))
+    # In the host's network the server fills in a hostPort beside each containerPort.
+    return tuple(sorted(path for path in found if not path.endswith(".hostPort")))
 
 
 def reclaimed(live: Mapping[str, Any], desired: Mapping[str, Any]) -> Manifest:
@@ -173,14 +177,12 @@ def _is_default(key: str, value: Any, siblings: Mapping[str, Any]) -> bool:
     if _is_empty(value) or any(value == default for default in _DEFAULTS.get(key, ())):
         return True
     # Filled in from a sibling: the deprecated twin of serviceAccountName, requests from limits,
-    # a Service's targetPort from its port, and host ports in a pod with the host's network.
+    # a Service's targetPort from its port.
     match key:
         case "serviceAccount":
             return bool(value == siblings.get("serviceAccountName"))
         case "targetPort":
             return bool(value == siblings.get("port"))
-        case "hostPort":
-            return bool(value == siblings.get("containerPort"))
         case "requests":
             limits = siblings.get("limits") or {}
             return all(

@@ -50,7 +50,7 @@ def registry(client: KubeClient, engines: EngineCache) -> kopf.OperatorRegistry:
     async def engine_event(event: Any, **_: Any) -> None:
         manifest = dict(event["object"])
         if event["type"] == "DELETED":
-            engines.drop(key_of(manifest))
+            engines.drop(key_of(manifest), version=manifest["metadata"]["resourceVersion"])
         else:
             manifest["metadata"] = dict(manifest["metadata"])
             engines.put(manifest)

@@ -63,7 +63,7 @@ class WorkQueue(Generic[K]):
             self._since.setdefault(key, self._clock())
         elif key not in self._waiting:
             self._waiting.add(key)
-            self._since[key] = self._clock()
+            self._since.setdefault(key, self._clock())
             self._ready.append(key)
             self._wakeup.set()
 

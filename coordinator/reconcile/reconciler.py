@@ -25,19 +25,24 @@ from coordinator.reconcile.apply import Applied, Applier, digest
 from coordinator.reconcile.credentials import CredentialKeeper, CredentialState
 from coordinator.reconcile.engines import EngineCache
 from coordinator.reconcile.events import EventRecorder
+from coordinator.reconcile.gather import Gatherer
 from coordinator.reconcile.queue import WorkQueue
+from coordinator.reconcile.room import RoomCounter
 from coordinator.reconcile.transitions import transitions
 from coordinator.reconcile.view import ClusterView
 from coordinator.render import render
+from coordinator.render.args import arguments
 from coordinator.render.facts import Facts
 from coordinator.render.servicemonitor import MONITOR_MISSING, is_monitor_missing
 from coordinator.status.build import build, patch
 from coordinator.status.observed import Fleet, Observed, rollout_from
+from coordinator.status.reasons import FOREIGN_FIELDS_REMOVED
 
 logger = logging.getLogger(__name__)
 
 # At most one status write per engine and second, after an immediate first one.
 STATUS_WRITE_SECONDS = 1.0
+OBSTACLE_SECONDS = 30.0
 
 FleetOf = Callable[[ObjectKey, str], Fleet]
 
@@ -66,6 +71,7 @@ class Reconciler:
         metrics: Metrics,
         facts: Callable[[], Facts],
         fleet_of: FleetOf,
+        on_render: Callable[[ObjectKey], None] = lambda _key: None,
         clock: Callable[[], float],
         now: Callable[[], datetime],
     ) -> None:
@@ -77,9 +83,11 @@ class Reconciler:
         self._metrics = metrics
         self._facts = facts
         self._fleet_of = fleet_of
+        self._on_render = on_render
         self._clock = clock
         self._now = now
         self._applier = Applier(client, view)
+        self._gatherer = Gatherer(view, RoomCounter(client, clock=clock))
         self._credentials = CredentialKeeper(client, queue, clock=clock)
         self._renders: dict[ObjectKey, _Rendered] = {}
         self._written_at: dict[ObjectKey, float] = {}
@@ -138,6 +146,9 @@ class Reconciler:
             parsed = None if found else parse(spec)
         except SpecInvalid as error:
             found, parsed = error.problems, None
+        if parsed is not None and (refused := arguments(parsed).unsupported):
+            # The server of this image would exit at once: better the old pods than none.
+            found, parsed = refused, None
         applied = Applied()
         credential = CredentialState()
         if parsed is not None:
@@ -147,9 +158,14 @@ class Reconciler:
                 applied = await self._apply(key, raw, engine, credential.revision)
             applied.conflicts += filter(None, (credential.conflict,))
             applied.refused += filter(None, (credential.refused,))
+            if applied.conflicts or applied.refused:
+                # What stands in the way is not watched: its going is no event.
+                self._queue.add_after(key, OBSTACLE_SECONDS)
+        known = self._renders.get(key)
+        running = parsed or (known.engine.spec if known else None)
         daemon_set = self._view.child("DaemonSet", key)
         pods = self._view.pods_of(key)
-        return Observed(
+        observed = Observed(
             generation=generation,
             problems=tuple(str(problem) for problem in found),
             warnings=self._warnings(key, spec, parsed),
@@ -158,10 +174,13 @@ class Reconciler:
             credential=credential.trouble,
             rollout=rollout_from(daemon_set) if daemon_set is not None else None,
             pods=pods,
-            port=parsed.server.port if parsed else None,
-            metrics_port=parsed.prometheus.port if parsed and parsed.prometheus.enabled else None,
+            port=running.server.port if running else None,
+            metrics_port=(
+                running.prometheus.port if running and running.prometheus.enabled else None
+            ),
             fleet=self._fleet_of(key, metadata["uid"]),
         )
+        return await self._gatherer.explained(observed, key, parsed, now=self._now())
 
     def _warnings(
         self, key: ObjectKey, spec: Mapping[str, Any], parsed: EngineSpec | None
@@ -169,6 +188,7 @@ class Reconciler:
         if parsed is None:
             return ()
         found = [str(problem) for problem in warnings(key.name, key.namespace, spec)]
+        found += [str(note) for note in arguments(parsed).notes]
         if is_monitor_missing(parsed, self._facts()):
             found.append(MONITOR_MISSING)
         return tuple(found)
@@ -201,6 +221,7 @@ class Reconciler:
             manifests = render(engine, facts)
             known = _Rendered(engine, facts, manifests, digest(manifests))
             self._renders[key] = known
+            self._on_render(key)
         return known
 
     async def _tell_changes(self, key: ObjectKey, raw: Manifest, applied: Applied) -> None:
@@ -219,7 +240,7 @@ class Reconciler:
             await self._recorder.record(
                 raw,
                 "Warning",
-                reason="ForeignFieldsRemoved",
+                reason=FOREIGN_FIELDS_REMOVED.name,
                 message=f"{reclaimed} was added by somebody else and has been removed: set it in"
                 " the engine's spec instead.",
             )

@@ -35,7 +35,11 @@ class Transition:
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Transition]:
     """Yield the Events between two statuses of one engine."""
     yield from _ready(_condition(before, "Ready"), _condition(after, "Ready"))
-    yield from _nodes(before.get("nodes") or (), after.get("nodes") or ())
+    yield from _nodes(
+        before.get("nodes") or (),
+        after.get("nodes") or (),
+        is_complete=not before.get("omittedNodes"),
+    )
 
 
 def _ready(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Transition]:
@@ -43,16 +47,23 @@ def _ready(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Tran
     reason = after.get("reason", "")
     if now == "True":
         if was != "True":
-            yield Transition("Normal", "Ready", after.get("message", ""))
-    elif was == "True" or (reason != before.get("reason") and reason not in _PASSING):
+            yield Transition("Normal", reasons.READY.name, after.get("message", ""))
+    elif (was == "True" and reason != reasons.ROLLING_OUT.name) or (
+        reason != before.get("reason") and reason not in _PASSING
+    ):
         yield Transition("Warning", reason, after.get("message", ""))
 
 
-def _nodes(before: Any, after: Any) -> Iterator[Transition]:
+def _nodes(before: Any, after: Any, *, is_complete: bool) -> Iterator[Transition]:
     known = {entry["name"]: entry for entry in before}
     failed, recovered = [], []
     for entry in after:
-        was = known.get(entry["name"], {})
+        was = known.get(entry["name"])
+        if was is None:
+            if not is_complete:
+                # It may have been failing all along, beyond the end of the list.
+                continue
+            was = {}
         if entry["state"] == "Failing" and (
             was.get("state") != "Failing" or was.get("reason") != entry["reason"]
         ):
@@ -64,11 +75,13 @@ def _nodes(before: Any, after: Any) -> Iterator[Transition]:
     if len(failed) > MAX_NODE_EVENTS:
         yield Transition(
             "Warning",
-            "NodesFailing",
+            reasons.NODES_FAILING.name,
             f"{len(failed) - MAX_NODE_EVENTS} more nodes fail; see status.nodes.",
         )
     for entry in recovered[:MAX_NODE_EVENTS]:
-        yield Transition("Normal", "NodeRecovered", f"Node {entry['name']} is healthy again.")
+        yield Transition(
+            "Normal", reasons.NODE_RECOVERED.name, f"Node {entry['name']} is healthy again."
+        )
 
 
 def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from coordinator.kube.client import KubeClient
@@ -15,14 +16,17 @@ from coordinator.kube.resources import (
     DAEMON_SETS,
     NODES,
     PODS,
+    RUNTIME_CLASSES,
     SERVICE_MONITORS,
     SERVICES,
     Manifest,
     ObjectKey,
 )
+from coordinator.reconcile.event_watch import EventWatch
 from coordinator.reconcile.monitors import ServiceMonitorWatch
 from coordinator.render.labels import COMPONENT, INSTANCE, MANAGED_BY
 from coordinator.status.observed import Pod, pod_from
+from coordinator.status.traces import Trace
 
 SELECTOR = ",".join(f"{key}={value}" for key, value in (MANAGED_BY, COMPONENT))
 POD_SELECTOR = SELECTOR
@@ -39,8 +43,8 @@ class Node:
     is_ready: bool
     gpu_label: bool
     allocatable_memory_bytes: int
-    allocatable_gpus: int
-    created_at: str
+    gpus: int
+    created_at: datetime
 
 
 class ClusterView:
@@ -93,6 +97,14 @@ class ClusterView:
             on_change=lambda key, _old, _new: self._wake_node(""),
         )
 
+        self.runtime_classes: Informer[str] = Informer(
+            client,
+            RUNTIME_CLASSES,
+            project=lambda manifest: str(manifest["handler"]),
+            on_change=lambda _key, _old, _new: wake_node(""),
+        )
+        self.events = EventWatch(client, on_trace=self._event_seen)
+
     @property
     def children(self) -> dict[str, Informer[Manifest]]:
         """Return what is kept of the children, by kind."""
@@ -107,6 +119,8 @@ class ClusterView:
             self.nodes,
             self.agents,
             self.monitors.crd,
+            self.runtime_classes,
+            *self.events.informers,
         )
 
     async def wait_synced(self) -> None:
@@ -137,6 +151,15 @@ class ClusterView:
             if not pod.node or self.nodes.get(ObjectKey("", pod.node)) is not None
         )
 
+    def traces_of(self, engine: ObjectKey) -> dict[str, tuple[Trace, ...]]:
+        """Return the Events about an engine's pods that are not ready, and about its DaemonSet."""
+        about = {pod.uid: pod.uid for pod in self.pods_of(engine) if not pod.is_ready}
+        daemon_set = self.child("DaemonSet", engine)
+        if daemon_set is not None:
+            about[""] = daemon_set["metadata"]["uid"]
+        found = {name: self.events.about(uid) for name, uid in about.items()}
+        return {name: traces for name, traces in found.items() if traces}
+
     def engines_on(self, node: str) -> set[ObjectKey]:
         """Return the engines that have a pod on this node."""
         return set(self._on_node.get(node, {}).values())
@@ -146,6 +169,19 @@ class ClusterView:
             key = _engine_of(manifest) if manifest is not None else None
             if key is not None:
                 self._wake(key)
+
+    def _event_seen(self, trace: Trace) -> None:
+        # Most Events are about pods of others. One that comes before its object wakes nobody, and
+        # need not: the object's own change will.
+        key = ObjectKey(trace.namespace, trace.name)
+        if trace.kind == "DaemonSet":
+            child = self.child("DaemonSet", key)
+            if child is not None and child["metadata"]["uid"] == trace.uid:
+                self._wake(key)
+            return
+        pod = self.pods.get(key)
+        if pod is not None and pod.uid == trace.uid:
+            self._wake(ObjectKey(pod.namespace, pod.engine))
 
     def _pod_changed(self, key: ObjectKey, old: Pod | None, new: Pod | None) -> None:
         if old is not None:
@@ -183,9 +219,21 @@ def node_from(manifest: Manifest) -> Node:
         ),
         gpu_label=(metadata.get("labels") or {}).get("nvidia.com/gpu.present") == "true",
         allocatable_memory_bytes=int(parse_quantity(allocatable.get("memory", "0"))),
-        allocatable_gpus=int(parse_quantity(allocatable.get("nvidia.com/gpu", "0"))),
-        created_at=metadata.get("creationTimestamp", ""),
+        gpus=_gpus(metadata.get("labels") or {}, allocatable),
+        created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
     )
+
+
+def _gpus(labels: dict[str, str], allocatable: dict[str, str]) -> int:
+    """Return the physical GPUs that the node promises.
+
+    The GPU operator's label counts boards; status.allocatable counts shares under time-slicing and
+    is what there is without the label.
+    """
+    counted = labels.get("nvidia.com/gpu.count", "")
+    if counted.isascii() and counted.isdecimal():
+        return int(counted)
+    return int(parse_quantity(allocatable.get("nvidia.com/gpu", "0")))
 
 
 def _engine_of(manifest: Manifest) -> ObjectKey | None:

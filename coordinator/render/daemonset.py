@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from coordinator.api.spec import RollingUpdateSpec
+from coordinator.render.gateway import daemon_set_annotations
 from coordinator.render.labels import selector_labels
 from coordinator.render.manifest import Manifest, metadata
 from coordinator.render.names import daemon_set_name
@@ -21,7 +22,10 @@ def daemon_set(engine: Engine, facts: Facts) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": metadata(engine, daemon_set_name(engine.name)),
+        "metadata": {
+            **metadata(engine, daemon_set_name(engine.name)),
+            "annotations": daemon_set_annotations(engine, facts),
+        },
         "spec": {
             "selector": {"matchLabels": selector_labels(engine)},
             "updateStrategy": _update_strategy(engine.spec.update_strategy),

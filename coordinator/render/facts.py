@@ -21,3 +21,6 @@ class Facts:
 
     gateway_image: str = ""
     """Image of the gateway beside the cache server; empty: no gateway."""
+
+    gateway_pull_secrets: tuple[str, ...] = ()
+    """Names of pull secrets for that image, beside the engine's own."""

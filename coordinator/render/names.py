@@ -7,8 +7,10 @@ from __future__ import annotations
 SERVER_PORT = "server"
 METRICS_PORT = "metrics"
 ADMIN_PORT = "http"
+GATEWAY_PORT = "gateway"
 
 CONTAINER = "lmcache"
+GATEWAY_CONTAINER = "gateway"
 
 
 def daemon_set_name(engine: str) -> str:

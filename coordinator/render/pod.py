@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from coordinator.api.effective import ipc_mode, privileged, runtime_class
 from coordinator.render.args import arguments
 from coordinator.render.env import env
+from coordinator.render.gateway import gateway, passes_metrics, pull_secrets
 from coordinator.render.labels import pod_labels
 from coordinator.render.manifest import as_given, without_empty
 from coordinator.render.names import ADMIN_PORT, CONTAINER, METRICS_PORT, SERVER_PORT
@@ -35,11 +36,11 @@ def pod_template(engine: Engine, facts: Facts) -> dict[str, Any]:
         annotations[RESP_AUTH_REVISION] = facts.resp_auth_revision
     return {
         "metadata": without_empty({"labels": pod_labels(engine), "annotations": annotations}),
-        "spec": pod_spec(engine),
+        "spec": pod_spec(engine, facts),
     }
 
 
-def pod_spec(engine: Engine) -> dict[str, Any]:
+def pod_spec(engine: Engine, facts: Facts) -> dict[str, Any]:
     """Return what runs in the pod, and where it may run."""
     spec = engine.spec
     return without_empty(
@@ -60,17 +61,20 @@ def pod_spec(engine: Engine) -> dict[str, Any]:
             "nodeSelector": dict(spec.node_selector or {}),
             "affinity": as_given(spec.affinity),
             "tolerations": as_given(spec.tolerations),
-            "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
+            "imagePullSecrets": pull_secrets(spec, facts),
             "terminationGracePeriodSeconds": _GRACE_SECONDS,
             "initContainers": as_given(spec.init_containers),
-            # The gateway will stand beside the server here.
-            "containers": [cache_server(engine)],
+            # The server first: it is the one that `kubectl logs` shows unless told otherwise.
+            "containers": [
+                cache_server(engine, facts),
+                *([gateway(spec, facts)] if facts.gateway_image else ()),
+            ],
             "volumes": volumes(spec),
         }
     )
 
 
-def cache_server(engine: Engine) -> dict[str, Any]:
+def cache_server(engine: Engine, facts: Facts) -> dict[str, Any]:
     """Return the container of the cache server."""
     spec = engine.spec
     return without_empty(
@@ -80,24 +84,28 @@ def cache_server(engine: Engine) -> dict[str, Any]:
             "imagePullPolicy": spec.image.pull_policy,
             "command": [*_COMMAND],
             "args": [*arguments(spec).args],
-            "ports": _ports(spec),
+            "ports": _ports(spec, facts),
             "env": env(engine),
             "resources": resources(spec),
             "securityContext": {"privileged": privileged(spec)},
             "startupProbe": startup_probe(spec.l1.size_gb),
-            "readinessProbe": readiness_probe(),
+            # A TCP probe does not see a server that hangs; the gateway's readiness is the pod's.
+            "readinessProbe": None if facts.gateway_image else readiness_probe(),
+            # The server writes no termination file: without this a crash loop's status could only
+            # give an exit code, and not the last line of the log.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
             "volumeMounts": volume_mounts(spec),
         }
     )
 
 
-def _ports(spec: EngineSpec) -> list[dict[str, Any]]:
+def _ports(spec: EngineSpec, facts: Facts) -> list[dict[str, Any]]:
     ports = {SERVER_PORT: spec.server.port}
-    if spec.host_network:
+    if spec.host_network and not facts.gateway_image:
         # On loopback, but on the node's: declared, so that the scheduler keeps two engines with the
-        # same port apart instead of letting the second one crash.
+        # same port apart instead of letting the second one crash. A gateway declares it itself.
         ports[ADMIN_PORT] = spec.server.http_port
-    if spec.prometheus.enabled:
+    if spec.prometheus.enabled and not passes_metrics(spec, facts):
         ports[METRICS_PORT] = spec.prometheus.port
     return [
         {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()

@@ -8,7 +8,7 @@ from typing import Any
 
 from coordinator.api.conditions import Condition, set_condition
 from coordinator.api.status import ENDPOINTS_LIMIT, MESSAGE_LIMIT, NODES_LIMIT, Phase
-from coordinator.status import fleet, policies, reasons
+from coordinator.status import failures, fleet, policies, reasons
 from coordinator.status.observed import Observed
 from coordinator.status.policies import Verdict
 
@@ -43,6 +43,9 @@ def phase(observed: Observed) -> Phase:
     if observed.problems or observed.conflicts or observed.refused:
         return "Failed"
     rollout = observed.rollout
+    failure = failures.first(observed)
+    if failure is not None and failure.is_hopeless:
+        return "Failed"
     if rollout is None or rollout.desired == 0 or rollout.ready == 0:
         return "Pending"
     return "Running" if rollout.ready >= rollout.desired else "Degraded"
@@ -53,8 +56,15 @@ def patch(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 
     Lists go as a whole (RFC 7386); a key that is no longer wanted is removed.
     """
-    changes = {key: value for key, value in wanted.items() if current.get(key) != value}
-    changes |= {key: None for key in current if key not in wanted}
+    changes: dict[str, Any] = {key: None for key in current if key not in wanted}
+    for key, value in wanted.items():
+        known = current.get(key)
+        if known == value:
+            continue
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            changes[key] = patch(known, value)
+        else:
+            changes[key] = value
     return changes
 
 

@@ -13,9 +13,12 @@ from coordinator.status.policies import Verdict
 from coordinator.status.reasons import Reason
 
 # Which checks of the agents each condition speaks for.
-GPU_CHECKS = frozenset({"nvml", "gpu-count", "gpu-lost", "gpu-visibility", "gpu-health", "gpu-xid"})
-SHARED_MEMORY_CHECKS = frozenset({"shared-memory", "shared-memory-space", "shared-memory-owner"})
-L1_MEMORY_CHECKS = frozenset({"l1-memory", "memory-pressure", "oom-kill"})
+GPU_CHECKS = frozenset({"nvml", "gpu-count", "gpu-lost", "gpu-health", "gpu-xid"})
+SHARED_MEMORY_CHECKS = frozenset({"shared-memory"})
+L1_MEMORY_CHECKS = frozenset({"l1-memory"})
+
+# Not applicable is no verdict: where nothing was judged, nothing is known to be right.
+_JUDGED = (Outcome.PASS, Outcome.WARN)
 
 _ORDER = {state: index for index, state in enumerate(NodeState)}
 
@@ -100,8 +103,15 @@ def _aspect(fleet: Fleet, checks: frozenset[str], good: Reason, words: str) -> V
     if not fleet.agents_installed:
         return Verdict("Unknown", reasons.AGENTS_DISABLED, "No node agent is installed.")
     reporting = [node for node in sorted_nodes(fleet.nodes) if node.reporting]
+    if not fleet.nodes:
+        return Verdict("Unknown", reasons.NO_NODES, "The engine runs on no node yet.")
     if not reporting:
-        return Verdict("Unknown", reasons.NO_NODES, "No node of the engine is reporting.")
+        starting = all(node.reason == reasons.AGENT_STARTING.name for node in fleet.nodes)
+        return Verdict(
+            "Unknown",
+            reasons.AGENT_STARTING if starting else reasons.AGENT_SILENT,
+            f"None of {len(fleet.nodes)} nodes is reporting.",
+        )
     total = len(reporting)
     failing = _with(reporting, checks, Outcome.FAIL)
     if failing:
@@ -112,7 +122,11 @@ def _aspect(fleet: Fleet, checks: frozenset[str], good: Reason, words: str) -> V
             f"{len(failing)} of {total} reporting nodes: {node.name}: {finding.sentence()}",
         )
     unknown = _with(reporting, checks, Outcome.UNKNOWN)
-    judged = [node for node in reporting if any(f.check in checks for f in node.findings)]
+    judged = [
+        node
+        for node in reporting
+        if any(f.check in checks and f.outcome in _JUDGED for f in node.findings)
+    ]
     if unknown:
         node, finding = unknown[0]
         return Verdict(
@@ -120,11 +134,13 @@ def _aspect(fleet: Fleet, checks: frozenset[str], good: Reason, words: str) -> V
             Reason(finding.reason, finding.message, finding.remedy),
             f"{len(unknown)} of {total} reporting nodes: {node.name}: {finding.sentence()}",
         )
-    if not judged:
+    if not judged and not any(f.check in checks for node in reporting for f in node.findings):
         return Verdict("Unknown", reasons.CHECKS_UNKNOWN, "No node has reported on this yet.")
-    return Verdict(
-        "True", good, f"{words.capitalize()} on {len(judged)} of {total} reporting nodes."
-    )
+    if not judged:
+        return Verdict(
+            "Unknown", reasons.NOT_APPLICABLE, "The question does not arise on these nodes."
+        )
+    return Verdict("True", good, f"{words} on {len(judged)} of {total} reporting nodes.")
 
 
 def _with(

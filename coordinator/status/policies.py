@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from coordinator.api.conditions import ConditionState
 from coordinator.health.model import NodeState
-from coordinator.status import reasons
+from coordinator.status import failures, reasons
 from coordinator.status.observed import Observed
 from coordinator.status.reasons import Reason
 
@@ -75,6 +75,12 @@ def no_nodes(observed: Observed) -> Verdict | None:
     return None
 
 
+def pods_failing(observed: Observed) -> Verdict | None:
+    """Say what is known to be wrong with pods, before saying only that they are not ready."""
+    failure = failures.first(observed)
+    return Verdict("False", failure.reason, failure.message) if failure else None
+
+
 def rolling_out(observed: Observed) -> Verdict | None:
     """Wait until every pod is of the newest spec."""
     rollout = observed.rollout
@@ -128,6 +134,7 @@ READY: tuple[Policy, ...] = (
     credential_unusable,
     no_daemon_set,
     no_nodes,
+    pods_failing,
     rolling_out,
     instances_not_ready,
     node_failing,

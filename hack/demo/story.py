@@ -166,6 +166,7 @@ def _start_coordinator(
             f"--kubeconfig={kubeconfig}",
             f"--http-address=127.0.0.1:{ports['http']}",
             f"--agents-address=127.0.0.1:{ports['agents']}",
+            "--agents-tls=off",
             f"--report-interval={REPORT_INTERVAL}",
         ],
         environ={"PYTHONPATH": str(REPOSITORY)},

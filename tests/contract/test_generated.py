@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 from coordinator.api import crd
-from hack import generate
+from hack import generate, reference
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,6 +27,12 @@ def test_the_protobuf_code_is_fresh(tmp_path: Path) -> None:
 
 def test_the_crd_is_fresh() -> None:
     assert crd.FILE.read_text() == crd.to_yaml(), "run `make manifests`"
+
+
+@pytest.mark.parametrize("page", sorted(reference.PAGES))
+def test_the_reference_pages_are_fresh(page: str) -> None:
+    committed = (REPOSITORY / "docs/reference" / page).read_text()
+    assert committed == reference.PAGES[page](), "run `make docs`"
 
 
 def test_the_top_level_names_are_this_distributions() -> None:

@@ -27,7 +27,8 @@ NODES = 4
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     with ControlPlane.start(ControlPlaneOptions(kwok=True, audit=True)) as control_plane:
-        control_plane.add_nodes(FakeNodes(count=NODES))
+        # Room for the engines of all tests at once: what one leaves behind takes a while to go.
+        control_plane.add_nodes(FakeNodes(count=NODES, cpu="512", memory="8Ti"))
         result = Cluster(control_plane)
         result.kubectl("apply", "-f", str(REPOSITORY / "hack/demo/cluster.yaml"))
         install(result)

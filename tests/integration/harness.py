@@ -132,7 +132,14 @@ def install(cluster: Cluster) -> None:
         document for document in rendered if document["kind"] not in ("Deployment", "DaemonSet")
     ]
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(wanted))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/lmcacheengines.lmcache.lmcache.ai")
+    # Not `kubectl wait`: it fails where a CRD that was made just now has no conditions yet.
+    wait_until(lambda: _is_established(cluster), within=30, what="the CRD to be established")
+
+
+def _is_established(cluster: Cluster) -> bool:
+    crd = cluster.get("crd", "lmcacheengines.lmcache.lmcache.ai")
+    conditions = crd.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def kubeconfig_with_token(cluster: Cluster, token: str, path: Path) -> Path:
@@ -163,7 +170,7 @@ def kubeconfig_with_token(cluster: Cluster, token: str, path: Path) -> Path:
 
 @contextlib.contextmanager
 def running_coordinator(
-    kubeconfig: Path, log: Path, *options: str, debug: bool = False
+    kubeconfig: Path, log: Path, *options: str, debug: bool = False, agents_tls: str = "off"
 ) -> Iterator[Coordinator]:
     """Run a coordinator on free ports until the block ends."""
     with log.open("wb") as sink:
@@ -174,6 +181,7 @@ def running_coordinator(
                 "coordinator",
                 "--http-address=127.0.0.1:0",
                 "--agents-address=127.0.0.1:0",
+                f"--agents-tls={agents_tls}",
                 f"--log-level={'debug' if debug else 'info'}",
                 *options,
             ],

@@ -662,7 +662,7 @@ class Thresholds(_message.Message):
     recovery_rounds: _builtins.int
     """How many good rounds end a polled finding."""
     expected_gpus: _builtins.int
-    """GPUs that the node's status.allocatable promises."""
+    """Physical GPUs that the Node object promises (label nvidia.com/gpu.count)."""
     @_builtins.property
     def stale_segment_age(self) -> _duration_pb2.Duration: ...
     @_builtins.property

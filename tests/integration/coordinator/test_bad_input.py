@@ -142,3 +142,14 @@ def test_a_missing_crd_is_one_sentence() -> None:
     with ControlPlane.start(ControlPlaneOptions()) as bare:
         sentence = _sentence(_run("--kubeconfig", str(bare.kubeconfig)))
     assert "make install" in sentence
+
+
+def test_a_setting_that_the_image_does_not_have_is_refused_before_any_pod_restarts(
+    cluster: Cluster, coordinator: Coordinator, namespace: str
+) -> None:
+    old = {"repository": "lmcache/vllm-openai", "tag": "v0.4.5"}
+    cluster.apply(engine_manifest(image=old, isolatedIPC=True), namespace=namespace)
+    condition = cluster.wait_reason("my-cache", namespace, "ValidationFailed", type_="ConfigValid")
+    assert "spec.isolatedIPC" in condition["message"]
+    assert "0.4.5" in condition["message"]
+    assert cluster.find("daemonset", "my-cache", "-n", namespace) is None

@@ -21,7 +21,7 @@ UID = "engine-uid"
 def finding(
     outcome: Outcome = Outcome.PASS,
     *,
-    check: str = "gpu-visibility",
+    check: str = "gpu-lost",
     kind: SubjectKind = SubjectKind.NODE,
     subject: str = "",
     reason: str = "Fine",

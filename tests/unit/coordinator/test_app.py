@@ -65,14 +65,12 @@ async def test_a_cluster_that_cannot_be_used_is_told_in_one_sentence(api, starte
     assert str(raised.value).endswith(".")
 
 
-@pytest.mark.xfail(reason="defect: 200 and no JSON, such as a login page, ends in a traceback")
 async def test_something_that_is_no_api_server_is_told_in_one_sentence(api, started):
     api.answers = [Answer(b"<html>log in first</html>")]
     with pytest.raises(StartupError):
         await started()
 
 
-@pytest.mark.xfail(reason="defect: every account may read discovery; the list is what fails first")
 async def test_a_role_without_a_rule_for_engines_is_told_in_one_sentence(api, started):
     api.answers = [KNOWN] + [status(403, "Forbidden", "may not list") for _ in range(50)]
     with pytest.raises(StartupError):
@@ -94,7 +92,6 @@ POD = {
 }
 
 
-@pytest.mark.xfail(reason="defect: what an agent is told before the first pass stays so for good")
 async def test_an_agent_that_called_before_the_first_pass_is_told_of_its_engine_after_it(api):
     async with api.client() as client:
         parts = app._Coordinator(Settings(), client=client, metrics=Metrics(), stop=asyncio.Event())

@@ -84,7 +84,6 @@ def test_other_content_has_another_revision(change):
     assert with_revision(before).revision != with_revision(after).revision
 
 
-@pytest.mark.xfail(reason="defect: the revision counts what the agent is not told")
 @pytest.mark.parametrize("change", [{"is_ready": False}, {"is_terminating": True}])
 def test_what_the_agent_is_not_told_does_not_change_the_revision(change):
     before, after = (Assignment((on_node(pods=[one]),)) for one in (pod(), pod(**change)))

@@ -90,9 +90,6 @@ def test_the_patch_makes_the_one_status_the_other(seen):
         assert merged(current, patch(current, wanted)) == wanted
 
 
-@pytest.mark.xfail(
-    reason="defect: a key of a newer operator inside nodeSummary is patched for ever"
-)
 def test_keys_inside_a_map_are_removed_too():
     seen = CASES["healthy"]
     current = build(seen, {}, now=NOW)

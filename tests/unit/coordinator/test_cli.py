@@ -50,8 +50,7 @@ def test_a_switch_can_be_off_in_the_environment(value):
     assert parse([], {"LMCACHE_OPERATOR_NO_AGENTS": value}).agents is not None
 
 
-@pytest.mark.xfail(reason="defect: anything but 1, true and yes is taken for off without a word")
-@pytest.mark.parametrize("value", ["on", "y", "tru"])
+@pytest.mark.parametrize("value", ["y", "tru"])
 def test_a_switch_that_is_neither_on_nor_off_is_refused(value):
     with pytest.raises(StartupError):
         assert parse([], {"LMCACHE_OPERATOR_NO_AGENTS": value}).agents is None
@@ -62,7 +61,7 @@ BAD = {
     "address with a word": (["--http-address", "h:http"], "--http-address 'h:http'"),
     "port too large": (["--agents-address", "h:65536"], "--agents-address 'h:65536'"),
     "no address": (["--http-address", ""], "--http-address ''"),
-    "workers of words": (["--workers", "many"], "--workers 'many' is not a number"),
+    "workers of words": (["--workers", "many"], "--workers 'many' is not a whole number"),
     "no workers": (["--workers", "0"], "--workers 0 is out of range"),
     "too many workers": (["--workers", "65"], "--workers 65 is out of range"),
     "interval too short": (["--report-interval", "0.5"], "--report-interval 0.5 is out of range"),
@@ -84,7 +83,6 @@ def test_a_bad_value_is_told_in_one_sentence(arguments, start):
     assert "\n" not in sentence
 
 
-@pytest.mark.xfail(raises=(ValueError, OverflowError), reason="defect: a traceback, no sentence")
 @pytest.mark.parametrize(
     "arguments",
     [["--workers", "nan"], ["--workers", "inf"], ["--http-address", "h:²"]],
@@ -95,7 +93,6 @@ def test_numbers_that_are_none_are_told_in_one_sentence(arguments):
         parse(arguments, {})
 
 
-@pytest.mark.xfail(reason="defect: 2.9 workers are cut to 2 without a word")
 def test_a_fraction_of_a_worker_is_refused():
     with pytest.raises(StartupError):
         parse(["--workers", "2.9"], {})

@@ -95,7 +95,6 @@ async def test_an_error_that_is_no_status_document_still_says_something(api, bod
     assert raised.value.message == sentence
 
 
-@pytest.mark.xfail(reason="defect: 200 with a body that is no JSON ends in a bare ValueError")
 @pytest.mark.parametrize("body", [b"<html>log in first</html>", b""], ids=["page", "empty"])
 async def test_an_answer_that_is_no_json_is_an_api_error(api, body):
     api.answers = [Answer(body)]

@@ -318,7 +318,6 @@ def test_a_second_volume_source_is_foreign(live, desired):
     assert drift.foreign_fields(live, desired) == ("spec.template.spec.volumes[scratch].hostPath",)
 
 
-@pytest.mark.xfail(reason="defect: a host port equal to its container port passes for a default")
 def test_a_host_port_in_a_pod_without_the_host_network_is_foreign(live, desired):
     server(live)["ports"][0]["hostPort"] = server(live)["ports"][0]["containerPort"]
     assert drift.foreign_fields(live, desired) != ()

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from coordinator import app
 from coordinator.kube.resources import ObjectKey
 from coordinator.metrics import Metrics
@@ -42,7 +40,6 @@ def test_an_engine_whose_deletion_was_missed_goes(api, in_virtual_time):
     assert in_virtual_time(work) == ["a"]
 
 
-@pytest.mark.xfail(reason="defect: what the watch adds while the list is under way is dropped")
 def test_an_engine_made_while_the_list_was_under_way_stays(api, in_virtual_time):
     work = names_after_a_list(
         api,
@@ -52,7 +49,6 @@ def test_an_engine_made_while_the_list_was_under_way_stays(api, in_virtual_time)
     assert in_virtual_time(work) == ["a", "b", "new"]
 
 
-@pytest.mark.xfail(reason="defect: what the watch drops while the list is under way comes back")
 def test_an_engine_deleted_while_the_list_was_under_way_stays_away(api, in_virtual_time):
     work = names_after_a_list(
         api,

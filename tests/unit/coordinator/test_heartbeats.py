@@ -16,6 +16,19 @@ AGENTS = 100
 HOUR = 3600.0
 
 
+def merged(target, changes) -> dict[str, Any]:
+    """Apply a merge patch as the API server does (RFC 7386)."""
+    result = dict(target)
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merged(result.get(key) or {}, value)
+        else:
+            result[key] = value
+    return result
+
+
 class Simulation:
     """Agents that call at the pace they are told, and an engine that looks when it is woken."""
 
@@ -53,7 +66,7 @@ class Simulation:
         self.sequences[name] += 1
         free = self.random.randrange(1, 10**9)
         findings = (
-            finding(check="gpu-visibility", message=f"8 GPUs, asked {free} times", since=NOW),
+            finding(check="gpu-lost", message=f"8 GPUs, asked {free} times", since=NOW),
             finding(check="l1-memory", message=f"{free} bytes of headroom", since=NOW),
             finding(
                 self.outcomes.get(name, Outcome.PASS),
@@ -77,8 +90,7 @@ class Simulation:
         changes = patch(self.status, build(seen, self.status, now=self.now()))
         if changes:
             self.writes.append(sorted(changes))
-            for key, value in changes.items():
-                self.status.pop(key, None) if value is None else self.status.update({key: value})
+            self.status = merged(self.status, changes)
 
     def run(self, seconds) -> Any:
         end = self.seconds + seconds

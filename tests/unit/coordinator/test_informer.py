@@ -219,7 +219,6 @@ def test_a_broken_stream_does_not_cost_a_list(api, seen, follow):
     assert len(api.lists) == 1
 
 
-@pytest.mark.xfail(reason="defect: a stream that breaks loses its place, bookmarks included")
 def test_a_broken_stream_goes_on_where_it_was(api, follow):
     api.answers = [listing(version="10")]
     api.watches = [watch(event("ADDED", pod("a", 11)), bookmark(500), end="broken")]
@@ -227,7 +226,6 @@ def test_a_broken_stream_goes_on_where_it_was(api, follow):
     assert api.watched[1].query["resourceVersion"] == "500"
 
 
-@pytest.mark.xfail(reason="defect: no pause between a Gone and the next list")
 def test_a_server_that_forgets_at_once_is_not_listed_without_a_pause(api, follow):
     api.answers = [listing()] * 6
     api.watches = [status(410, "Expired", "too old")] * 5
@@ -235,7 +233,6 @@ def test_a_server_that_forgets_at_once_is_not_listed_without_a_pause(api, follow
     assert sum(pauses(api.lists)) > 0
 
 
-@pytest.mark.xfail(reason="defect: no pause after a watch that ends at once and empty")
 def test_a_server_that_ends_each_watch_at_once_is_not_called_without_a_pause(api, follow):
     api.answers = [listing()]
     api.watches = [watch()] * 5
@@ -310,7 +307,6 @@ async def test_a_newer_event_than_the_note_counts(api, seen):
     assert informer.get(ObjectKey("ns", "a"))["x"] == 2
 
 
-@pytest.mark.xfail(reason="defect: a deletion is not compared with the version that is known")
 def test_the_deletion_of_a_predecessor_does_not_drop_what_was_made_after_it(
     api, seen, in_virtual_time
 ):
@@ -327,7 +323,6 @@ def test_the_deletion_of_a_predecessor_does_not_drop_what_was_made_after_it(
     assert in_virtual_time(work()) == ["a"]
 
 
-@pytest.mark.xfail(reason="defect: a late answer to a write brings a deleted object back")
 def test_an_answer_older_than_the_watch_does_not_bring_back_what_was_deleted(
     api, seen, in_virtual_time
 ):

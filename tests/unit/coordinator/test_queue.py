@@ -180,7 +180,6 @@ async def test_a_key_that_is_only_delayed_has_no_age(queue, clock):
     assert len(queue) == 0
 
 
-@pytest.mark.xfail(reason="defect: done() starts the age of a key that was added meanwhile anew")
 async def test_age_counts_from_the_addition_that_came_while_in_work(queue, clock):
     queue.add("a")
     await ready(queue)

@@ -84,7 +84,6 @@ def test_an_obstacle_is_told_in_the_status(api, in_virtual_time, obstacle, reaso
     assert seen["conditions"][0]["reason"] == reason
 
 
-@pytest.mark.xfail(reason="defect: neither a quota nor an object that is not ours is watched")
 @pytest.mark.parametrize("obstacle", [refused, taken])
 def test_an_engine_with_an_obstacle_is_looked_at_again(api, in_virtual_time, obstacle):
     _, again = in_virtual_time(pass_over(api, obstacle))

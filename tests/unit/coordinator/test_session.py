@@ -119,7 +119,6 @@ def test_a_pod_without_a_token_is_told_what_to_set(monkeypatch):
         load_cluster(None)
 
 
-@pytest.mark.xfail(reason="defect: kubectl takes an empty KUBECONFIG for none; a pod must too")
 def test_an_empty_variable_is_no_kubeconfig(monkeypatch):
     monkeypatch.setenv("KUBECONFIG", "")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")

@@ -188,15 +188,8 @@ def store_of(nodes, fastest) -> Any:
         (10, 10.0, 10.0),
         (10, 1.0, 1.0),
         (10, 60.0, 60.0),
-        pytest.param(
-            2200, 60.0, 60.0, marks=pytest.mark.xfail(reason="defect: a large cluster calls faster")
-        ),
-        pytest.param(
-            1000,
-            1.0,
-            5.0,
-            marks=pytest.mark.xfail(reason="defect: 1,000 calls a second where 200 are the bound"),
-        ),
+        (2200, 60.0, 60.0),
+        (1000, 1.0, 5.0),
     ],
 )
 def test_the_set_interval_is_the_fastest_one(nodes, fastest, seconds):

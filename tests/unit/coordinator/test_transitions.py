@@ -117,7 +117,6 @@ def test_many_recoveries_at_once_are_a_handful():
     assert len(events(before, after)) == MAX_NODE_EVENTS
 
 
-@pytest.mark.xfail(reason="defect: a change that the user asked for is a Warning each time")
 @pytest.mark.parametrize("reason", ["RollingOut"])
 def test_a_rollout_is_no_warning(reason):
     assert events(ready("True"), ready("False", reason)) == []

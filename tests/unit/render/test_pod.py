@@ -110,7 +110,7 @@ def test_a_hung_server_is_not_killed_with_its_cache(make_engine, container):
     ],
 )
 def test_shared_memory_is_the_hosts_or_not_needed(make_engine, spec, shares_ipc, mounts, volumes):
-    pod = pod_spec(make_engine(**spec))
+    pod = pod_spec(make_engine(**spec), Facts())
     assert pod.get("hostIPC", False) is shares_ipc
     assert pod.get("volumes", []) == volumes
     assert pod["containers"][0].get("volumeMounts", []) == mounts
@@ -128,25 +128,27 @@ def test_shared_memory_is_the_hosts_or_not_needed(make_engine, spec, shares_ipc,
     ids=str,
 )
 def test_the_runtime_class_follows_the_vendor_unless_given(make_engine, spec, runtime_class):
-    assert pod_spec(make_engine(**spec)).get("runtimeClassName") == runtime_class
+    assert pod_spec(make_engine(**spec), Facts()).get("runtimeClassName") == runtime_class
 
 
 @pytest.mark.parametrize(("given", "privileged"), [(None, True), (True, True), (False, False)])
 def test_privileged_is_always_written(make_engine, given, privileged):
     spec = {} if given is None else {"privileged": given}
-    server = pod_spec(make_engine(**spec))["containers"][0]
+    server = pod_spec(make_engine(**spec), Facts())["containers"][0]
     assert server["securityContext"] == {"privileged": privileged}
 
 
 def test_a_minimal_engine_lands_on_every_node(make_engine):
-    pod = pod_spec(make_engine())
+    pod = pod_spec(make_engine(), Facts())
     assert not {"nodeSelector", "affinity", "tolerations"} & pod.keys()
-    assert "nodeSelector" not in pod_spec(make_engine(nodeSelector={}))
+    assert "nodeSelector" not in pod_spec(make_engine(nodeSelector={}), Facts())
 
 
 def test_the_token_is_left_to_a_service_account_that_was_chosen(make_engine):
-    assert pod_spec(make_engine())["automountServiceAccountToken"] is False
-    assert "automountServiceAccountToken" not in pod_spec(make_engine(serviceAccountName="mine"))
+    assert pod_spec(make_engine(), Facts())["automountServiceAccountToken"] is False
+    assert "automountServiceAccountToken" not in pod_spec(
+        make_engine(serviceAccountName="mine"), Facts()
+    )
 
 
 def test_a_variable_of_the_user_takes_the_place_of_ours(make_engine):
@@ -210,6 +212,6 @@ def test_the_update_strategy_is_written_out(make_engine, strategy, expected):
 
 def test_two_engines_with_one_port_are_kept_apart_on_the_nodes_network(make_engine):
     engine = make_engine(hostNetwork=True)
-    pod = pod_spec(engine)
+    pod = pod_spec(engine, Facts())
     assert pod["dnsPolicy"] == "ClusterFirstWithHostNet"
     assert {port["containerPort"] for port in pod["containers"][0]["ports"]} == {5555, 8080, 9090}
