@@ -1,6 +1,6 @@
 """The host, read under one root; the only module that reads /proc, /sys and /dev/shm.
 
-The contract of a host root (`--host-root`, `/` by default, `/host` in the DaemonSet, a plain
+The contract of a host root (`--host-root`, `/` by default and in the DaemonSet, a plain
 directory in the demo and in tests). Every fact about the host comes from below it:
 
     proc/meminfo, proc/stat                    the node's memory, its boot time
