@@ -16,6 +16,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 COORDINATOR = "lmcache-operator-coordinator"
 AGENT = "lmcache-operator-agent"
+NAMESPACE = "lmcache-operator-system"
+COORDINATOR_DEPLOYMENT = "lmcache-coordinator"
+GATEWAY_SETTING = "LMCACHE_OPERATOR_GATEWAY_IMAGE"
 
 
 def split_image(image: str) -> tuple[str, dict[str, str]]:
@@ -43,6 +46,19 @@ def kustomization(base: str, *, image: str, agent_image: str) -> dict[str, objec
         "kind": "Kustomization",
         "resources": [base],
         "images": images,
+        # A setting, which `images` does not reach.
+        "patches": [{"patch": json.dumps(_gateway_patch(agent_image))}],
+    }
+
+
+def _gateway_patch(image: str) -> dict[str, object]:
+    """Return the patch that makes the gateway run from the agent's image."""
+    env = [{"name": GATEWAY_SETTING, "value": image}]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": COORDINATOR_DEPLOYMENT, "namespace": NAMESPACE},
+        "spec": {"template": {"spec": {"containers": [{"name": "coordinator", "env": env}]}}},
     }
 
 

@@ -122,11 +122,12 @@ def _up(chosen: argparse.Namespace) -> None:
         ),
         report=progress.line,
     )
-    progress.line(
-        f"control plane ready after {time.monotonic() - begun:.1f} s: "
-        f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}"
-    )
+    # From here on Ctrl-C must find its way to the end of this block.
     try:
+        progress.line(
+            f"control plane ready after {time.monotonic() - begun:.1f} s: "
+            f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}"
+        )
         if chosen.count:
             _add_nodes(cluster, chosen)
         if chosen.foreground:
