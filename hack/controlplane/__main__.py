@@ -109,6 +109,9 @@ def _up(chosen: argparse.Namespace) -> None:
         print(f"A control plane already runs in {running.folder}.", file=sys.stderr)
         return
     progress = console()
+    if chosen.foreground:
+        # A shell starts its background jobs with Ctrl-C ignored; whoever sends it means it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = programs.CORE if chosen.no_kwok else programs.ALL
     binaries.provide(wanted, progress=progress)
     begun = time.monotonic()
@@ -130,8 +133,9 @@ def _up(chosen: argparse.Namespace) -> None:
         )
         if chosen.count:
             _add_nodes(cluster, chosen)
-        if chosen.foreground:
-            signal.pause()
+        while chosen.foreground:
+            # Not signal.pause(): a Ctrl-C just before it would be slept through.
+            time.sleep(0.5)
     finally:
         if chosen.foreground:
             progress.line("stopping …")
