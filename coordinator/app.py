@@ -64,7 +64,11 @@ class _Coordinator:
         self._metrics = metrics
         self._stop = stop
         self._watching = asyncio.Event()
-        self._facts = Facts(cluster_domain=settings.cluster_domain)
+        self._facts = Facts(
+            cluster_domain=settings.cluster_domain,
+            gateway_image=settings.gateway_image,
+            gateway_pull_secrets=settings.gateway_pull_secrets,
+        )
         self._queue: WorkQueue[ObjectKey] = WorkQueue()
         self._engines = EngineCache(on_change=self._engine_changed)
         self._view = ClusterView(client, wake=self._wake, wake_node=self._node_changed)

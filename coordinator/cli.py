@@ -70,6 +70,20 @@ def parser() -> argparse.ArgumentParser:
         help="DNS domain of the cluster's Services (default: %(default)s)",
     )
     result.add_argument(
+        "--gateway-image",
+        metavar="IMAGE",
+        default="",
+        help="image of the read-only gateway beside each new or changed cache server: the agent's"
+        " image (default: none, and no gateway)",
+    )
+    result.add_argument(
+        "--gateway-pull-secrets",
+        metavar="NAMES",
+        default="",
+        help="names of Secrets in the engines' namespaces with which the gateway's image is pulled,"
+        " separated by commas; an engine's own imagePullSecrets apply too",
+    )
+    result.add_argument(
         "--workers",
         metavar="N",
         default="8",
@@ -112,6 +126,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         agents_tls=has_tls,
         namespace=given.namespace or environment.get("POD_NAMESPACE") or _NAMESPACE,
         cluster_domain=given.cluster_domain,
+        gateway_image=given.gateway_image,
+        gateway_pull_secrets=tuple(filter(None, given.gateway_pull_secrets.split(","))),
         workers=_whole("--workers", given.workers),
         log_format=given.log_format,
         log_level=given.log_level,

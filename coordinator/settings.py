@@ -9,6 +9,10 @@ from coordinator.errors import StartupError
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_IMAGE = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/:@]{0,510}")
+
+# An example for sentences: the gateway is a program of the agent's image.
+GATEWAY_IMAGE = "lmcache-operator-agent:0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Settings:
     agents_tls: bool = True
     namespace: str = "lmcache-operator-system"
     cluster_domain: str = "cluster.local"
+    gateway_image: str = ""
+    gateway_pull_secrets: tuple[str, ...] = ()
     workers: int = 8
     log_format: str = "text"
     log_level: str = "info"
@@ -50,6 +56,17 @@ class Settings:
                 f"--namespace {self.namespace!r} is not the name of a namespace: give the one that"
                 " the operator is installed in, for example lmcache-operator-system."
             )
+        if self.gateway_image and not _IMAGE.fullmatch(self.gateway_image):
+            raise StartupError(
+                f"--gateway-image {self.gateway_image!r} is not an image reference: give for"
+                f" example {GATEWAY_IMAGE}, or nothing for engines without a gateway."
+            )
+        for name in self.gateway_pull_secrets:
+            if not _DNS_DOMAIN.fullmatch(name):
+                raise StartupError(
+                    f"--gateway-pull-secrets {name!r} is not the name of a Secret: give names"
+                    " separated by commas, without spaces."
+                )
         if not 1 <= self.workers <= 64:
             raise StartupError(f"--workers {self.workers} is out of range: give 1 to 64.")
         if not 1.0 <= self.report_interval_seconds <= 300.0:

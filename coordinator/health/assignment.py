@@ -70,6 +70,7 @@ def engine_on_node(
     cluster_domain: str,
     memory_request_bytes: int,
     memory_limit_bytes: int,
+    gateway_port: int = 0,
 ) -> EngineOnNode:
     """Return what an agent must know of an engine whose pods on the node are given."""
     spec = engine.spec
@@ -97,6 +98,7 @@ def engine_on_node(
         runtime_class_name=runtime_class(spec) or "",
         privileged=privileged(spec),
         gpu_vendor=spec.gpu_vendor,
+        gateway_port=gateway_port,
         l1_in_shared_memory=_l1_in_shared_memory(spec.extra_args),
     )
 

@@ -25,6 +25,7 @@ from coordinator.reconcile.apply import Applied, Applier, digest
 from coordinator.reconcile.credentials import CredentialKeeper, CredentialState
 from coordinator.reconcile.engines import EngineCache
 from coordinator.reconcile.events import EventRecorder
+from coordinator.reconcile.gateways import with_gateway
 from coordinator.reconcile.gather import Gatherer
 from coordinator.reconcile.queue import WorkQueue
 from coordinator.reconcile.room import RoomCounter
@@ -33,6 +34,7 @@ from coordinator.reconcile.view import ClusterView
 from coordinator.render import render
 from coordinator.render.args import arguments
 from coordinator.render.facts import Facts
+from coordinator.render.gateway import gateway_port
 from coordinator.render.servicemonitor import MONITOR_MISSING, is_monitor_missing
 from coordinator.status.build import build, patch
 from coordinator.status.observed import Fleet, Observed, rollout_from
@@ -196,7 +198,11 @@ class Reconciler:
     async def _apply(
         self, key: ObjectKey, raw: Manifest, engine: Engine, resp_auth_revision: str
     ) -> Applied:
-        facts = replace(self._facts(), resp_auth_revision=resp_auth_revision)
+        facts = with_gateway(
+            replace(self._facts(), resp_auth_revision=resp_auth_revision),
+            engine,
+            self._view.child("DaemonSet", key),
+        )
         rendered = self._render(key, engine, facts)
         applied = await self._applier.apply(
             engine, rendered.manifests, render_digest=rendered.digest
@@ -293,6 +299,7 @@ class Reconciler:
             cluster_domain=cluster_domain,
             memory_request_bytes=_bytes(resources, "requests"),
             memory_limit_bytes=_bytes(resources, "limits"),
+            gateway_port=gateway_port(rendered.engine.spec, rendered.facts),
         )
 
     def _forget(self, key: ObjectKey, *, is_gone: bool) -> None:

@@ -89,6 +89,8 @@ def gateway(spec: EngineSpec, facts: Facts) -> dict[str, Any]:
             "timeoutSeconds": _TIMEOUT_SECONDS,
             "failureThreshold": 3,
         },
+        # What it says when it cannot start, into the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 

@@ -185,6 +185,8 @@ def readiness_failing(observed: Observed, pod: Pod) -> Hit | None:
             continue
         # An answer with a bad status is the gateway's, about the server; silence is its own.
         about_server = container.name == GATEWAY_CONTAINER and "statuscode" in said
+        if about_server:
+            said = _GATEWAY_SAYS.get(said[-3:], said)
         who = "the cache server" if about_server else container.title
         name = CONTAINER if about_server else container.name
         return Hit(
@@ -195,6 +197,13 @@ def readiness_failing(observed: Observed, pod: Pod) -> Hit | None:
     return None
 
 
+# The kubelet's Event has the status code of the gateway's answer, not its sentence; see
+# nodeagent.gateway.pages.
+_GATEWAY_SAYS = {
+    "502": "its health check is refused",
+    "503": "its health check says that it is unhealthy",
+    "504": "its health check has no answer within 2 s, so it hangs",
+}
 _HANDLER = re.compile(
     r"no runtime for \"([^\"]+)\" is configured"
     r"|find runtime handler (\S+)"

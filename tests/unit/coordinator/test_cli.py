@@ -28,6 +28,14 @@ OPTIONS = {
         {"report_interval_seconds": 2.5},
     ),
     "domain": ("--cluster-domain=c.d", "CLUSTER_DOMAIN", "c.d", {"cluster_domain": "c.d"}),
+    "gateway": ("--gateway-image=a:1", "GATEWAY_IMAGE", "a:1", {"gateway_image": "a:1"}),
+    "no gateway": ("--gateway-image=", "GATEWAY_IMAGE", "", {"gateway_image": ""}),
+    "pull secrets": (
+        "--gateway-pull-secrets=a,b.c",
+        "GATEWAY_PULL_SECRETS",
+        "a,b.c",
+        {"gateway_pull_secrets": ("a", "b.c")},
+    ),
     "workers": ("--workers=3", "WORKERS", "3", {"workers": 3}),
     "format": ("--log-format=json", "LOG_FORMAT", "json", {"log_format": "json"}),
     "level": ("--log-level=debug", "LOG_LEVEL", "debug", {"log_level": "debug"}),
@@ -69,6 +77,11 @@ BAD = {
     "interval not a number": (["--report-interval", "nan"], "--report-interval nan is out of"),
     "domain with a dot at its end": (["--cluster-domain", "c.local."], "--cluster-domain"),
     "domain in capitals": (["--cluster-domain", "Cluster.Local"], "--cluster-domain"),
+    "image with a space": (["--gateway-image", "a b"], "--gateway-image 'a b'"),
+    "pull secret with a space": (
+        ["--gateway-pull-secrets", "a, b"],
+        "--gateway-pull-secrets ' b'",
+    ),
     "empty domain": (["--cluster-domain", ""], "--cluster-domain ''"),
 }
 

@@ -346,7 +346,7 @@ CASES = [
             ),
         ),
         reasons.READINESS_FAILING,
-        "the cache server runs but does not answer: HTTP probe failed with statuscode: 503. See"
+        "the cache server runs but does not answer: its health check says that it is unhealthy. See"
         " `kubectl logs -n ns my-cache-0 -c lmcache`;",
         id="readiness-by-the-gateway",
     ),
